@@ -27,7 +27,8 @@ import {
   requireUnconditional,
   tooManyPending,
 } from "../desk/command_data.ts";
-import { FairBound, isWithinShare } from "../../shared/turns/fair_bound.ts";
+import { ENTRY_BYTES } from "../../shared/spine/bucket_shares.ts";
+import { FairBound } from "../../shared/turns/fair_bound.ts";
 import { pageOf } from "../desk/page.ts";
 import type { AskedCommand, OwnCommands } from "../desk/request.ts";
 import { readScope } from "./commands/room_commands.ts";
@@ -50,9 +51,6 @@ interface Standing {
   /** In the bucket. */
   readonly bytes: number;
 }
-
-/** The bytes of a ban in the bucket beside its value. */
-const BAN_BYTES = 256;
 
 /** How long after its expiry a ban is deleted: clocks differ, and it may still be in force elsewhere. */
 const SWEEP_AFTER_MS = 60_000;
@@ -116,7 +114,7 @@ export class BanBook {
       created_ms,
     };
     const value = encodeBan(ban);
-    const bytes = value.length + BAN_BYTES;
+    const bytes = value.length + ENTRY_BYTES;
     if (this.#tenants.get(at.tenant_id)?.has(textOf(key)) !== true) this.#requireRoom(at, bytes);
     // Counted before the watch delivers it, so that a burst cannot exceed the limit.
     this.#note(key, { key, until_ms: ban.until_ms, revision: 0, bytes });
@@ -132,7 +130,7 @@ export class BanBook {
     const { bucket: { limit_bytes = Infinity }, bans_per_tenant } = this.#options;
     const count = this.#counts.of(tenant_id);
     const is_within = count < bans_per_tenant && this.#counts.hasRoom(tenant_id) &&
-      isWithinShare(limit_bytes, this.#bytes.total, this.#bytes.of(tenant_id), bytes);
+      this.#bytes.hasRoom(tenant_id, bytes, limit_bytes);
     if (!is_within) throw new ArqonError("ban-limit", String(count));
   }
 
@@ -173,7 +171,7 @@ export class BanBook {
   #onChange({ key, value, revision }: KvChange): void {
     if (value === undefined) return this.#forget(key, revision);
     if (parseBanKey(key) === undefined) return;
-    const bytes = value.length + BAN_BYTES;
+    const bytes = value.length + ENTRY_BYTES;
     try {
       this.#note(key, { key, until_ms: decodeBan(value).until_ms, revision, bytes });
     } catch (error) {

@@ -1,18 +1,21 @@
 /** The bytes of a bucket, which its tenants share, for processes that do not watch it: they list it now and then. */
-import { FairBound, isWithinShare } from "../turns/fair_bound.ts";
+import { FairBound } from "../turns/fair_bound.ts";
 import type { KeyValue, KvKey } from "./contract/spine.ts";
 import { StorageFull } from "./contract/write_errors.ts";
 
-/** The bytes of an entry in the bucket beside its value. */
+/** Approximate bytes of an entry in a bucket beside its value: its key, and what the store notes. */
 export const ENTRY_BYTES = 256;
 /** Of the bucket, what tenants may fill: entries grow without asking, by a digit or a mark. */
-const FILLABLE = 0.875;
+export const FILLABLE = 0.875;
 /** How long a list is used, in ms. */
 const LISTED_MS = 60_000;
 /** Of the bucket, what this process takes before it lists again: others take as much meanwhile. */
 const UNLISTED = 1 / 64;
 
-/** One per process and bucket, whose keys begin with the tenant. */
+/**
+ * The shares of one bucket, whose keys begin with the tenant. Others, of this process or of another, are known from the
+ * list.
+ */
 export class BucketShares {
   readonly #monotonic_ms: () => number;
   /** As of the last list, and what this process took since. */
@@ -37,9 +40,7 @@ export class BucketShares {
     if (is_old || this.#taken_bytes > limit_bytes * UNLISTED) {
       await (this.#listing ??= this.#list(bucket).finally(() => this.#listing = undefined));
     }
-    const { total } = this.#bytes;
-    const most = limit_bytes * FILLABLE;
-    if (!isWithinShare(most, total, this.#bytes.of(tenant_id), more_bytes)) return false;
+    if (!this.#bytes.hasRoom(tenant_id, more_bytes, limit_bytes * FILLABLE)) return false;
     this.#bytes.add(tenant_id, more_bytes);
     this.#taken_bytes += more_bytes;
     return true;

@@ -41,9 +41,9 @@ export class FairBound {
     return this.#held.get(tenant_id) ?? 0;
   }
 
-  /** Whether a tenant may hold that much more. */
-  hasRoom(tenant_id: string, size = 1): boolean {
-    return isWithinShare(this.#most, this.#total, this.of(tenant_id), size, this.#parts);
+  /** Whether a tenant may hold that much more; `most`: as the bound is now, if it is not known from the start. */
+  hasRoom(tenant_id: string, size = 1, most = this.#most): boolean {
+    return isWithinShare(most, this.#total, this.of(tenant_id), size, this.#parts);
   }
 
   /** Adds to what a tenant holds, if it has room. */

@@ -5,7 +5,7 @@ import { ArqonError, strictText, utf8Size } from "@arqon/proto";
 import { GROWING_BUCKET } from "../../shared/records/buckets.ts";
 import type { KeyValue, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { openOnce } from "../../shared/turns/once.ts";
-import { FairBound, isWithinShare } from "../../shared/turns/fair_bound.ts";
+import { FairBound } from "../../shared/turns/fair_bound.ts";
 import { slice, STRANGERS } from "../../shared/turns/slices.ts";
 import { decodeRecord, encodeRecord, type GrowingRecord, withSealed } from "./record.ts";
 
@@ -121,8 +121,7 @@ export class GrowingRecords {
   }
 
   #requireRoom({ limit_bytes = Infinity }: KeyValue, { tenant_id }: GrowingKey, more: number) {
-    const { total } = this.#bytes;
-    if (more <= 0 || isWithinShare(limit_bytes, total, this.#bytes.of(tenant_id), more)) return;
+    if (more <= 0 || this.#bytes.hasRoom(tenant_id, more, limit_bytes)) return;
     const detail = "the tenant's growing messages take its share of the bucket";
     throw new ArqonError("growing-limit", detail);
   }

@@ -6,6 +6,7 @@ import { ArqonError, type ScanLimits } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 import { slice } from "../../shared/turns/slices.ts";
+import { ENTRY_BYTES } from "../../shared/spine/bucket_shares.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { settingsWithin } from "../../shared/listeners/request_body.ts";
@@ -16,7 +17,7 @@ import { COUNT, ID, list, object } from "../openapi/openapi_parts.ts";
 import { ScheduleBody } from "../../shared/records/schedule.ts";
 import { begun, requireDue } from "./body.ts";
 import { decodeSchedule, encodeSchedule, paused, type Schedule, stateOf } from "./schedule.ts";
-import { SCHEDULE_BYTES, type ScheduleBounds, type Schedules } from "./schedules.ts";
+import type { ScheduleBounds, Schedules } from "./schedules.ts";
 
 /** The bytes of a body without its message. */
 const BODY_BYTES = 4_096;
@@ -172,7 +173,7 @@ async function set(
     const schedule = begun(body, setting, { next_ms, created_ms });
     const value = encodeSchedule(schedule);
     const more = entry === undefined ? 1 : 0;
-    const more_bytes = value.length - (entry?.value.length ?? -SCHEDULE_BYTES);
+    const more_bytes = value.length - (entry?.value.length ?? -ENTRY_BYTES);
     if (!schedules.hasRoom(tenant, bounds, more, more_bytes)) {
       const detail = `tenant ${tenant} may have no more schedules, or no longer ones`;
       throw new ArqonError("settings-conflict", detail);

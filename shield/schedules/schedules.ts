@@ -24,7 +24,8 @@ import {
   survived,
   withoutMissed,
 } from "./schedule.ts";
-import { FairBound, isWithinShare } from "../../shared/turns/fair_bound.ts";
+import { ENTRY_BYTES, FILLABLE } from "../../shared/spine/bucket_shares.ts";
+import { FairBound } from "../../shared/turns/fair_bound.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { createTurns, UNBOUNDED } from "../../shared/turns/tenant_turns.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
@@ -52,10 +53,6 @@ const WAIT_MAX_MS = 3_600_000;
  * sleep.
  */
 const LOOK_MS = 10_000;
-/** The bytes of a schedule in the bucket beside its value. */
-export const SCHEDULE_BYTES = 256;
-/** Of the bucket, what schedules may fill when they are set: claims and outcomes make them longer. */
-const SETTABLE = 0.875;
 /** How long the log certainly detects repetitions, in ms. */
 const KNOWN_MS = DEDUPLICATION_MS / 2;
 
@@ -156,11 +153,11 @@ export class Schedules {
   hasRoom(tenant_id: string, bounds: ScheduleBounds, more: number, more_bytes: number): boolean {
     const { bucket: { limit_bytes = Infinity } } = this.#options;
     const may = (held: FairBound, most: number, size: number) =>
-      size <= 0 || isWithinShare(most, held.total, held.of(tenant_id), size);
+      size <= 0 || held.hasRoom(tenant_id, size, most);
     const own = this.#counts.of(tenant_id) + more;
     return (more <= 0 || own <= bounds.tenant_schedules) &&
       may(this.#counts, bounds.schedules, more) &&
-      may(this.#bytes, limit_bytes * SETTABLE, more_bytes);
+      may(this.#bytes, limit_bytes * FILLABLE, more_bytes);
   }
 
   /** Publishes nothing more; resolves when running work has ended. Never rejects. */
@@ -198,7 +195,7 @@ export class Schedules {
       own_claim_ms: undefined,
     };
     if (known === undefined) this.#counts.add(tenant_id, 1);
-    const bytes = value!.length + SCHEDULE_BYTES;
+    const bytes = value!.length + ENTRY_BYTES;
     this.#bytes.add(tenant_id, bytes - next.bytes);
     next.bytes = bytes;
     this.#known.set(name, next);

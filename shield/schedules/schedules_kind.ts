@@ -2,6 +2,7 @@
 import { ArqonError, type ScanLimits, utf8Size } from "@arqon/proto";
 import { canonicalJson } from "../../shared/canonical_json.ts";
 import { slice } from "../../shared/turns/slices.ts";
+import { ENTRY_BYTES } from "../../shared/spine/bucket_shares.ts";
 import type { Env } from "../../shared/env.ts";
 import { plural } from "../../shared/plural.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
@@ -11,7 +12,7 @@ import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
 import { dueAfter } from "../../shared/records/schedule.ts";
 import { StateSchedule } from "../../shared/records/tenant_settings.ts";
 import type { DocumentKind, Writing } from "../settings/document_kinds.ts";
-import { SCHEDULE_BYTES, type ScheduleBounds, type Schedules } from "./schedules.ts";
+import type { ScheduleBounds, Schedules } from "./schedules.ts";
 
 interface SchedulesKindOptions extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "keyValue">;
@@ -31,7 +32,7 @@ const textOf = ({ paused: _, ...rest }: StateSchedule): string => canonicalJson(
 
 /** Nearly as in the bucket. */
 const bytesOf = (all: readonly StateSchedule[]): number =>
-  all.reduce((sum, one) => sum + utf8Size(textOf(one)) + 2 * SCHEDULE_BYTES, 0);
+  all.reduce((sum, one) => sum + utf8Size(textOf(one)) + 2 * ENTRY_BYTES, 0);
 
 /** Keeps an omitted first time while the period is unchanged. */
 function withFirst(one: StateSchedule, before: StateSchedule | undefined, now_ms: number) {

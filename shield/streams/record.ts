@@ -166,7 +166,6 @@ const keyOf = ({ tenant_id, room_id }: StreamKey): KvKey => [tenant_id, room_id]
 export class Records {
   readonly #spine: Pick<Spine, "keyValue">;
   readonly #open = openOnce(() => this.#spine.keyValue(STREAMS_BUCKET));
-
   readonly #shares: BucketShares;
 
   constructor(spine: Pick<Spine, "keyValue">, monotonic_ms = () => performance.now()) {

@@ -7,7 +7,7 @@ import { emptyDocument } from "../store/document.ts";
 import { writeRoom } from "../store/room_store.ts";
 import type { RoomContext } from "../room/room.ts";
 import { encodeDocument } from "../store/stored_document.ts";
-import { ENTRY_BYTES } from "../store/tenant_bytes.ts";
+import { ENTRY_BYTES } from "../../../shared/spine/bucket_shares.ts";
 
 /** The dependencies of the queue of creations. */
 export interface BirthOptions {

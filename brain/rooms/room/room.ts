@@ -26,7 +26,7 @@ import type { StoreContext, Stored } from "../store/room_store.ts";
 import type { RoomMetrics } from "../metrics.ts";
 import type { FreshEvent, WriteMark } from "../store/room_event.ts";
 import { encodeDocument } from "../store/stored_document.ts";
-import { ENTRY_BYTES } from "../store/tenant_bytes.ts";
+import { ENTRY_BYTES } from "../../../shared/spine/bucket_shares.ts";
 import { within } from "../../../shared/within.ts";
 
 /** The most commands in one compare-and-set; it bounds how long a batch blocks the process. */

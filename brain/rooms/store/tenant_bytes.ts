@@ -4,10 +4,9 @@
  * which commands a full tenant may still send.
  */
 import { ArqonError } from "@arqon/proto";
+import { ENTRY_BYTES } from "../../../shared/spine/bucket_shares.ts";
 import type { KvKey, KvSize } from "../../../shared/spine/contract/spine.ts";
 
-/** Approximate overhead of a key and the store's metadata. */
-export const ENTRY_BYTES = 256;
 /** The largest part of a bounded bucket for one tenant: others write, too, and Brains may count too little. */
 const TENANT_PART = 1 / 4;
 /** Shortest interval between listings of a tenant; also at least ten times the duration of its last listing. */

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { KvKey, KvSize } from "../../../shared/spine/contract/spine.ts";
-import { ENTRY_BYTES, TenantBytes, type TenantBytesOptions } from "./tenant_bytes.ts";
+import { ENTRY_BYTES } from "../../../shared/spine/bucket_shares.ts";
+import { TenantBytes, type TenantBytesOptions } from "./tenant_bytes.ts";
 
 const LIMIT = 1_000_000;
 

@@ -9,7 +9,8 @@ import type { Env } from "../../../shared/env.ts";
 import { TICKETS_BUCKET } from "../../../shared/records/buckets.ts";
 import type { KeyValue, KvEntry, KvKey, Spine } from "../../../shared/spine/contract/spine.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
-import { FairBound, isWithinShare } from "../../../shared/turns/fair_bound.ts";
+import { ENTRY_BYTES } from "../../../shared/spine/bucket_shares.ts";
+import { FairBound } from "../../../shared/turns/fair_bound.ts";
 import { openOnce } from "../../../shared/turns/once.ts";
 import { reservedRoom } from "../../../shared/rooms/reserved.ts";
 import { requireRoomId } from "../../../shared/subjects/subject.ts";
@@ -31,8 +32,6 @@ const TICKET = /^([0-9a-z]{1,11})\.([A-Za-z0-9_-]{43})$/;
 const SWEEP_AFTER_MS = 60_000;
 /** The least time between two sweeps of one Shield. */
 const SWEEP_EVERY_MS = 60_000;
-/** The bytes of a ticket in the bucket beside its value. */
-const TICKET_BYTES = 256;
 /** Of the bucket, a process fills one in so many parts: other Shields have theirs. */
 const PARTS = 4;
 const NOTHING = new Uint8Array(0);
@@ -118,7 +117,7 @@ export class TicketStore {
     const stored: Stored = { format: 1, identity: { ...others, grants } };
     const value = new TextEncoder().encode(JSON.stringify(stored));
     const { tenant_id } = identity;
-    const bytes = value.length + TICKET_BYTES;
+    const bytes = value.length + ENTRY_BYTES;
     this.#requireRoom(bucket, tenant_id, bytes);
     this.#count(identity, ends_ms);
     const ticket = `${expires_ms.toString(36)}.${secret}`;
@@ -129,8 +128,7 @@ export class TicketStore {
   }
 
   #requireRoom({ limit_bytes = Infinity }: KeyValue, tenant_id: string, bytes: number): void {
-    const { total } = this.#bytes;
-    if (isWithinShare(limit_bytes / PARTS, total, this.#bytes.of(tenant_id), bytes)) return;
+    if (this.#bytes.hasRoom(tenant_id, bytes, limit_bytes / PARTS)) return;
     const { ticket_ms: retry_after_ms } = this.#options;
     const detail = "the tenant's tickets take its share of the bucket";
     throw new ArqonError("too-many-pending", detail, { retry_after_ms });
